@@ -17,7 +17,7 @@ use super::key_words::{Word, word_under};
 use super::upload::CurrentUpload;
 use super::{Intake, IntakeError, Sender, fingerprint};
 use crate::file::{FileId, Sha256};
-use crate::journal::{AdoptError, UnderKey};
+use crate::journal::UnderKey;
 use crate::peers::{KeyQuestion, Peers, Unreachable};
 
 /// An upload or a file under a key. Its state comes along if it is at another node.
@@ -62,8 +62,7 @@ impl Intake {
     /// # Errors
     /// When the log is poisoned.
     pub(super) fn check_nothing(&self) -> Result<(), IntakeError> {
-        let poison = self.journal.poison().map(str::to_owned);
-        poison.map_or(Ok(()), |reason| Err(AdoptError::Poisoned(reason).into()))
+        Ok(self.journal.check_poison()?)
     }
 
     async fn find_elsewhere(

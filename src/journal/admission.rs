@@ -195,9 +195,7 @@ impl Journal {
     /// # Errors
     /// `NoSpace` or `Poisoned`.
     pub fn check_log(&self) -> Result<(), AdoptError> {
-        if let Some(reason) = self.poison() {
-            return Err(AdoptError::Poisoned(reason.to_owned()));
-        }
+        self.check_poison()?;
         if self.wal.has_reserve() {
             return Ok(());
         }

@@ -3,13 +3,14 @@
 //! 1. The frames of the oldest segment are read.
 //! 2. Each entry with its base in that segment is read in its present state, and gets a new base:
 //!    decided and queued. If another step of the entry comes first, it is read again.
-//! 3. All copies are synced. What a damaged part of the segment holds is [given up](super::damaged).
+//! 3. All copies are synced. The rest of a damaged segment is [given up](super::damaged).
 //! 4. The head of a later group names the new oldest segment. It is synced.
 //! 5. The files of the segments before it are reused or unlinked; those with damage first get a name in
 //!    `corrupt`.
 
 use std::collections::BTreeSet;
 
+use super::error::NO_ENTRY;
 use super::index::{Index, Refused};
 use super::lookup::ReadEntry;
 use super::memory::News;
@@ -47,13 +48,12 @@ impl Journal {
 
     /// Removes files of the log that only save time, if the disk is nearly full.
     fn make_room(&self) -> Result<(), JournalError> {
-        let id = FileId::from_bytes([0; 12]);
-        let free = self.free().map_err(at(id, "ask for free space"))?;
+        let free = self.free().map_err(at(NO_ENTRY, "ask for free space"))?;
         if free.bytes / 2 >= self.limits.min_free_bytes {
             return Ok(());
         }
         let shrunk = self.wal.shrink();
-        shrunk.map_err(at(id, "remove spare files of the log"))
+        shrunk.map_err(at(NO_ENTRY, "remove spare files of the log"))
     }
 
     pub(super) fn is_wasteful(&self) -> bool {
@@ -71,7 +71,6 @@ impl Journal {
 
     /// Gives up the segments without any live part. Steps 4 and 5.
     fn trim(&self) -> Result<(), JournalError> {
-        let id = FileId::from_bytes([0; 12]);
         let oldest = self.state().oldest();
         let generations = self.wal.generations();
         let newest = generations.last().copied().unwrap_or_default();
@@ -79,16 +78,12 @@ impl Journal {
         if generations.first().is_none_or(|&first| first >= oldest) {
             return Ok(());
         }
-        for &generation in self.damaged.range(..oldest) {
-            if generations.contains(&generation) {
-                self.keep_segment(generation)
-                    .map_err(at(id, "keep a damaged segment"))?;
-            }
-        }
+        let kept = self.keep_damaged(&generations, oldest);
+        kept.map_err(at(NO_ENTRY, "keep a damaged segment"))?;
         point!("copy.kept");
         debug_assert!(self.is_dead(&generations, oldest), "before {oldest}");
         let trimmed = self.wal.trim(oldest);
-        trimmed.map_err(|err| StepError::from(err).of(id, "trim the log"))
+        trimmed.map_err(|err| StepError::from(err).of(NO_ENTRY, "trim the log"))
     }
 
     /// Whether nothing that a start would miss lives in the segments before this one.
@@ -97,14 +92,16 @@ impl Journal {
         let mut before = generations
             .iter()
             .filter(|&&generation| generation < oldest);
-        before.all(|&generation| {
-            state.index.bases_in(generation) == 0 && state.keys.retained_in(generation) == 0
-        })
+        before.all(|&generation| state.living_in(generation) == 0)
     }
 
-    /// Steps 1 to 3. Returns whether anything was done.
+    /// Steps 1 to 3. Returns whether less lives in the segment than before.
     fn copy_oldest(&self) -> Result<bool, JournalError> {
-        let oldest = self.state().oldest();
+        let (oldest, before) = {
+            let state = self.state();
+            let oldest = state.oldest();
+            (oldest, state.living_in(oldest))
+        };
         let mut answers = Vec::new();
         // An entry may have had several bases there.
         let mut ids = BTreeSet::new();
@@ -119,29 +116,34 @@ impl Journal {
             Err(ReadError::Gone) => return Ok(false),
             Err(err) => {
                 let err = std::io::Error::other(err);
-                return Err(at(FileId::from_bytes([0; 12]), "read the log")(err));
+                return Err(at(NO_ENTRY, "read the log")(err));
             }
         };
+        self.pack(answers, News::Retain)?;
+        self.copy_all(ids, oldest)?;
+        point!("copy.landed");
+        if !damages.is_empty() {
+            self.leave_damaged(oldest)?;
+        }
+        Ok(self.state().living_in(oldest) < before)
+    }
+
+    /// Steps 2 and 3, for these entries.
+    pub(super) fn copy_all(
+        &self,
+        ids: impl IntoIterator<Item = FileId>,
+        segment: u64,
+    ) -> Result<(), JournalError> {
         let mut under_way = Vec::new();
         let mut bytes = 0;
-        let mut is_any = !answers.is_empty();
-        self.pack(answers, News::Retain)?;
         for id in ids {
-            let copied = self.copy(id, oldest, &mut under_way)?; // 2
-            is_any |= copied > 0;
-            bytes += copied;
+            bytes += self.copy(id, segment, &mut under_way)?; // 2
             if bytes >= BATCH_BYTES {
                 land_all(&mut under_way)?;
                 bytes = 0;
             }
         }
-        land_all(&mut under_way)?; // 3
-        point!("copy.landed");
-        if !damages.is_empty() {
-            is_any |= self.leave_damaged(oldest)?;
-        }
-        // Entries that left meanwhile may have freed it too.
-        Ok(is_any || self.state().oldest() > oldest)
+        land_all(&mut under_way) // 3
     }
 
     /// Copies one entry from any segment.
@@ -149,15 +151,13 @@ impl Journal {
     pub(super) fn copy_one(&self, id: FileId) -> Result<(), JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
         let segment = self.wal.generation_of(known.base.group());
-        let mut under_way = Vec::new();
-        self.copy(id, segment.unwrap_or_default(), &mut under_way)?;
-        land_all(&mut under_way)
+        self.copy_all([id], segment.unwrap_or_default())
     }
 
     /// Step 2. Returns the size of the copy, or none if the entry is in another segment by now. A
     /// caller with copies under way must not wait for anybody, as somebody may be waiting for these
     /// copies.
-    pub(super) fn copy<'a>(
+    fn copy<'a>(
         &'a self,
         id: FileId,
         segment: u64,
@@ -201,7 +201,7 @@ impl Journal {
     }
 }
 
-pub(super) fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalError> {
+fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalError> {
     for (id, landing) in under_way.drain(..) {
         let landed = landing.land();
         landed.map_err(|err| StepError::from(err).of(id, "copy forward"))?;

@@ -2,7 +2,8 @@
 //! hold the log.
 //!
 //! 1. All sound frames of the segment were copied forward.
-//! 2. The segment gets one more name in `corrupt`; that directory is fsynced.
+//! 2. The segment counts as damaged from now on: before it leaves the log, it gets one more name in
+//!    `corrupt`, and that directory is fsynced.
 //! 3. Each entry that memory still has there is copied, if it can be read: another part of its frame is
 //!    damaged. If not, it is set aside.
 //! 4. The keys whose answers memory still has there, where they cannot be read, are forgotten, as by a
@@ -12,48 +13,52 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::{MutexGuard, PoisonError};
 
-use super::copy::land_all;
+use super::error::NO_ENTRY;
 use super::index::{Phase, Place};
 use super::wal::ReadError;
 use super::{Journal, JournalError, at};
 use crate::file::FileId;
 
 impl Journal {
-    /// Steps 2 to 4. Returns whether less lives there than before.
+    /// Steps 2 to 4.
     ///
     /// # Errors
     /// The disk's error; the next sweep goes on.
-    pub(super) fn leave_damaged(&self, segment: u64) -> Result<bool, JournalError> {
-        let nowhere = FileId::from_bytes([0; FileId::BYTES]);
-        let keep = || -> io::Result<()> {
-            self.keep_segment(segment)?;
-            self.wal.volume().sync_directory(&self.layout.corrupt())
-        };
-        let living = || {
-            let state = self.state();
-            state.index.bases_in(segment) + state.keys.retained_in(segment)
-        };
-        let before = living();
-        keep().map_err(at(nowhere, "keep a damaged segment"))?; // 2
+    pub(super) fn leave_damaged(&self, segment: u64) -> Result<(), JournalError> {
+        self.damaged().insert(segment); // 2
         let mut left = Vec::new();
         self.each_known(&mut |id, known| {
             if self.wal.generation_of(known.base.group()) == Some(segment) {
                 left.push(id);
             }
         });
-        let mut under_way = Vec::new();
-        for id in left {
-            self.copy(id, segment, &mut under_way)?;
-        }
-        land_all(&mut under_way)?; // 3
+        self.copy_all(left, segment)?; // 3
         let damaged = self.damaged_answers(segment);
-        let damaged = damaged.map_err(at(nowhere, "read an answer"))?;
+        let damaged = damaged.map_err(at(NO_ENTRY, "read an answer"))?;
         let forgotten = self.state().keys.forget_at(&damaged);
         if forgotten > 0 {
             log::error!("segment {segment} is damaged; {forgotten} answered keys are forgotten");
         } // 4
-        Ok(living() < before)
+        Ok(())
+    }
+
+    /// Gives each damaged segment before this one a further name in `corrupt`, if it is among these.
+    pub(super) fn keep_damaged(&self, generations: &[u64], before: u64) -> io::Result<()> {
+        let mut damaged: Vec<_> = self.damaged().range(..before).copied().collect();
+        damaged.retain(|generation| generations.contains(generation));
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        for generation in damaged {
+            self.keep_segment(generation)?;
+        }
+        self.wal.volume().sync_directory(&self.layout.corrupt())
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The places in a segment where an answer that memory needs cannot be read.

@@ -130,6 +130,15 @@ impl OpenError {
     }
 }
 
+impl From<Poisoned> for AdoptError {
+    fn from(Poisoned(reason): Poisoned) -> Self {
+        Self::Poisoned(reason)
+    }
+}
+
+/// The id in an error of the log that belongs to no entry.
+pub(super) const NO_ENTRY: FileId = FileId::from_bytes([0; FileId::BYTES]);
+
 /// Adds the step to an I/O error. A full disk and an earlier failed fsync become errors of their own.
 pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
     move |source| {

@@ -207,10 +207,9 @@ impl Journal {
             log::error!("{id}: {err}");
             ReadError::Damaged
         })?;
-        let body = inline_body(id, &base, &content).map(|body| body.bytes.clone());
-        // The other files of its form are read all the same.
-        let body = body.map(|bytes| bytes.ok_or(ReadError::Damaged));
-        let body = body.transpose()?;
+        // If the body of another file of its form is damaged, it is read all the same.
+        let body = inline_body(id, &base, &content).cloned();
+        let body = body.map(InlineBody::sound).transpose()?;
         Ok(ReadEntry {
             known,
             reading,

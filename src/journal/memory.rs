@@ -81,6 +81,11 @@ impl State {
         of_answers.map_or(of_entries, |oldest| oldest.min(of_entries))
     }
 
+    /// The bases and the answers in a segment that are still needed.
+    pub(super) fn living_in(&self, segment: u64) -> u64 {
+        self.index.bases_in(segment) + self.keys.retained_in(segment)
+    }
+
     fn learn(&mut self, news: News, at: Retained, bytes: u32) {
         match news {
             News::Learn(answers) => {

@@ -175,8 +175,8 @@ pub struct Journal {
     with_tails: Mutex<HashSet<FileId>>,
     /// The last unlink of a body.
     unlinked: Mutex<Option<Changed>>,
-    /// Segments with damage; their files are kept.
-    damaged: BTreeSet<u64>,
+    /// Segments with damage that a start, or copying forward, has found; their files are kept.
+    damaged: Mutex<BTreeSet<u64>>,
     /// The damage in the log that the start found, in words.
     damage: Vec<String>,
     _lock: JournalLock,

@@ -138,7 +138,7 @@ impl Journal {
             appending: Claims::default(),
             refused_appends: Mutex::default(),
             with_tails: Mutex::default(),
-            damaged: unreadable,
+            damaged: Mutex::new(unreadable),
             damage: report
                 .damages
                 .iter()

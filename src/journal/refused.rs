@@ -10,6 +10,14 @@ use super::{AdoptError, Journal};
 use crate::file::FileId;
 
 impl Journal {
+    /// Checks that no fsync has failed: after that a start may find promises that nobody knows of here.
+    ///
+    /// # Errors
+    /// `Poisoned`.
+    pub fn check_poison(&self) -> Result<(), AdoptError> {
+        Ok(self.wal.volume().check()?)
+    }
+
     /// The uploads with such an append.
     fn refused_appends(&self) -> MutexGuard<'_, HashSet<FileId>> {
         let refused = self.refused_appends.lock();

@@ -245,7 +245,7 @@ fn refused(refused: Refused) -> io::Error {
 impl From<StepError> for AdoptError {
     fn from(err: StepError) -> Self {
         match err {
-            StepError::Append(AppendError::Poisoned(poisoned)) => Self::Poisoned(poisoned.0),
+            StepError::Append(AppendError::Poisoned(poisoned)) => poisoned.into(),
             StepError::Append(err) => super::error::at("write to the log")(io_error(err)),
             StepError::Refused(err) => super::error::at("decide")(refused(err)),
         }

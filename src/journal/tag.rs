@@ -15,9 +15,7 @@ const _: () = {
 
 /// A frame that was found in the log, for the records.
 pub(super) fn found_frame(found: &FoundFrame<'_>) -> Frame {
-    let lengths = found.bodies.iter().map(<[u8]>::len);
-    let lengths = lengths.map(|length| u32::try_from(length).unwrap_or(u32::MAX));
-    read_frame(&found.tag, found.record, lengths)
+    read_frame(&found.tag, found.record, found.bodies.lengths())
 }
 
 /// The head of a frame in the log.

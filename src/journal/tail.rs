@@ -12,7 +12,7 @@ use std::sync::{MutexGuard, PoisonError};
 use super::index::{Phase, Place};
 use super::record::{Frame, Growth};
 use super::step::LaidOut;
-use super::wal::ReadError;
+use super::wal::{InlineBody, ReadError};
 use super::{Journal, point};
 use crate::file::FileId;
 use crate::spool::Received;
@@ -82,25 +82,25 @@ impl Journal {
                 file => file?,
             };
             for logged in tail {
-                let content = match self
+                let read = self
                     .wal
-                    .read_at(logged.place.group(), logged.place.offset())
-                {
-                    Ok(content) => content,
+                    .read_at(logged.place.group(), logged.place.offset());
+                let sound = read.and_then(|content| {
+                    let bodies = content.bodies.into_iter();
+                    bodies.map(InlineBody::sound).collect::<Result<Vec<_>, _>>()
+                });
+                let bodies = match sound {
+                    Ok(bodies) => bodies,
                     Err(ReadError::Disk(err)) => return Err(err),
                     Err(err @ (ReadError::Gone | ReadError::Damaged)) => {
                         log::error!("{id}: the bytes before {} in the log: {err}", logged.end);
                         continue;
                     }
                 };
-                for body in &content.bodies {
-                    let Some(bytes) = &body.bytes else {
-                        let reason = ReadError::Damaged;
-                        log::error!("{id}: the bytes before {} in the log: {reason}", logged.end);
-                        continue;
-                    };
-                    let from = logged.end.saturating_sub(body.length.into());
-                    self.disk().write_at(&file, &[bytes], from)?;
+                for body in &bodies {
+                    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+                    let from = logged.end.saturating_sub(bytes);
+                    self.disk().write_at(&file, &[body], from)?;
                 }
             }
             self.sync_file(&file)?;

@@ -10,6 +10,7 @@ use crate::config::JournalConfig;
 use crate::file::FileId;
 use crate::journal::announce::Announcer;
 use crate::journal::begin::{check_format, write_whole};
+use crate::journal::error::NO_ENTRY;
 use crate::journal::layout::Layout;
 use crate::journal::lock::JournalLock;
 use crate::journal::lookup::frame;
@@ -103,10 +104,7 @@ impl DeadJournal {
         for place in places {
             let read = self.journal.wal.read_at(place.group(), place.offset());
             let content = match read {
-                Err(ReadError::Disk(err)) => {
-                    let id = FileId::from_bytes([0; FileId::BYTES]);
-                    return Err(at(id, "read an answer")(err));
-                }
+                Err(ReadError::Disk(err)) => return Err(at(NO_ENTRY, "read an answer")(err)),
                 Err(ReadError::Gone | ReadError::Damaged) => continue,
                 Ok(content) => content,
             };

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::error::ReadError;
 use super::format::BODY_ENTRY_BYTES;
 use super::position::{Position, Tag};
 
@@ -31,9 +32,9 @@ impl<'a> Bodies<'a> {
         Self { table, bytes }
     }
 
-    /// Each body. A start has not checked their digests.
-    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        self.with_digests().map(|(body, _)| body)
+    /// The stated length of each body.
+    pub fn lengths(self) -> impl Iterator<Item = u32> {
+        self.entries().map(|(length, _)| length)
     }
 
     /// Each body, checked against its digest; `None` for a damaged one.
@@ -47,9 +48,11 @@ impl<'a> Bodies<'a> {
         self.sound().position(|body| body.is_none())
     }
 
-    fn with_digests(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    /// Each body with its digest, which a start has not checked.
+    pub(super) fn with_digests(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let mut rest = self.bytes;
         self.entries().map(move |(length, digest)| {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
             let (body, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             rest = after;
             (body, digest)
@@ -57,12 +60,11 @@ impl<'a> Bodies<'a> {
     }
 
     /// The stated length and digest of each body.
-    pub(super) fn entries(self) -> impl Iterator<Item = (usize, &'a [u8])> {
+    fn entries(self) -> impl Iterator<Item = (u32, &'a [u8])> {
         let entries = self.table.chunks_exact(BODY_ENTRY_BYTES);
         entries.filter_map(|entry| {
             let (length, digest) = entry.split_first_chunk()?;
-            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            Some((length, digest))
+            Some((u32::from_le_bytes(*length), digest))
         })
     }
 }
@@ -85,4 +87,14 @@ pub struct InlineBody {
     pub length: u32,
     /// Its bytes; `None` if they are damaged.
     pub bytes: Option<Bytes>,
+}
+
+impl InlineBody {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`].
+    pub fn sound(self) -> Result<Bytes, ReadError> {
+        self.bytes.ok_or(ReadError::Damaged)
+    }
 }

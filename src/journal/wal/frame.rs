@@ -193,8 +193,8 @@ impl FrameHead {
         frame: &'a [u8],
     ) -> Result<FoundFrame<'a>, Part> {
         let found = self.split(seal, position, frame).ok_or(Part::Front)?;
-        let lengths = found.bodies.entries().map(|(length, _)| length);
-        let is_complete = lengths.sum::<usize>() == self.body_bytes;
+        let bytes = found.bodies.lengths().map(u64::from).sum();
+        let is_complete = u64::try_from(self.body_bytes) == Ok(bytes);
         is_complete.then_some(found).ok_or(Part::Front)
     }
 

@@ -93,17 +93,15 @@ impl Segment {
         let (head, position, bytes) = self.read_bytes(number, place, FrameHead::total)?;
         let found = head.open(self.head.seal, position, &bytes); // 3
         let found = found.map_err(|_| ReadError::Damaged)?;
-        let lengths = found.bodies.iter().map(<[u8]>::len);
-        let bodies = lengths.zip(found.bodies.sound()).map(|(length, body)| {
-            Ok(InlineBody {
-                length: u32::try_from(length).map_err(io::Error::other)?,
-                bytes: body.map(|body| bytes.slice_ref(body)),
-            })
+        let bodies = found.bodies.lengths().zip(found.bodies.sound());
+        let bodies = bodies.map(|(length, body)| InlineBody {
+            length,
+            bytes: body.map(|body| bytes.slice_ref(body)),
         });
         Ok(Content {
             tag: found.tag,
             record: bytes.slice_ref(found.record),
-            bodies: bodies.collect::<io::Result<_>>()?,
+            bodies: bodies.collect(),
         })
     }
 

@@ -58,7 +58,11 @@ impl TestFrame {
         Self {
             tag: found.tag,
             record: found.record.to_vec(),
-            bodies: found.bodies.iter().map(<[u8]>::to_vec).collect(),
+            bodies: found
+                .bodies
+                .with_digests()
+                .map(|(body, _)| body.to_vec())
+                .collect(),
         }
     }
 
