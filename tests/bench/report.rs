@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Line, number, progress};
+use crate::case::{Case, number, progress};
 use crate::stage::Stage;
 use crate::stats::Sample;
 
@@ -50,20 +50,13 @@ impl Report {
     /// Adds a finished case, and tells its ratios at once: a run that is ended keeps what it has.
     pub(crate) fn add(&mut self, case: Case) {
         for line in &case.lines {
-            let Line {
-                ours,
-                theirs,
-                ratio,
-                goal,
-                ..
-            } = line;
-            let words = [ours, theirs, ratio].map(String::as_str);
-            let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
-            progress(&format!(
-                "{}: {} (goal {goal})",
-                case.work,
-                words.join("; ")
-            ));
+            let words = [&line.ours, &line.theirs, &line.ratio].into_iter();
+            let words: Vec<_> = words
+                .map(String::as_str)
+                .filter(|word| !word.is_empty())
+                .collect();
+            let (work, words, goal) = (&case.work, words.join("; "), &line.goal);
+            progress(&format!("{work}: {words} (goal {goal})"));
         }
         self.cases.push(case);
         if let Some(json) = &self.json {

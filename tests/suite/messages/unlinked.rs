@@ -162,7 +162,7 @@ fn a_file_whose_upload_said_so_goes_without_a_message_and_stays_with_one() {
     let of_refused = upload(&client, SOON, b"its message is refused");
     let long = upload(&client, "3600", b"it has an hour");
     let plain = client.upload(b"it stays for ever");
-    // A link of a file that waits here still would be a record here.
+    // MongoDB is asked for a link only when the file has been committed.
     site.wait_until_committed();
     make_full(&mongo, &plain.id);
     let refused = send(&client, &[&of_refused.id, &plain.id]);
