@@ -54,11 +54,9 @@ pub(crate) fn committed(stage: &mut Stage, size: Size, count: u64) -> Files {
 
 /// Waits until all uploads are in MongoDB and no longer in the journal.
 pub(crate) fn wait_until_committed(stage: &Stage) {
-    eventually("all is committed", || {
-        (stage.sidecar.progress().pending == 0).then_some(())
-    });
-    eventually("no body is left", || {
-        stage.sidecar.has_no_bodies().then_some(())
+    eventually("all is committed and has left the journal", || {
+        let now = stage.sidecar.progress();
+        (now.pending + now.settled == 0).then_some(())
     });
     stage.disk.settle();
 }

@@ -25,6 +25,8 @@ pub(crate) struct Progress {
     pub(crate) is_up: bool,
     pub(crate) pending: u64,
     pub(crate) held: u64,
+    /// In MongoDB, and read from the journal still.
+    pub(crate) settled: u64,
     pub(crate) committed: u64,
     pub(crate) committed_bytes: u64,
 }
@@ -120,12 +122,6 @@ impl Sidecar {
         }
     }
 
-    /// Returns whether the journal has no body any more, so that downloads come from MongoDB.
-    pub(crate) fn has_no_bodies(&self) -> bool {
-        let bodies = std::fs::read_dir(self.data.join("journal/body"));
-        bodies.is_ok_and(|mut bodies| bodies.next().is_none())
-    }
-
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.process.iter().map(Process::id).collect()
     }
@@ -139,6 +135,7 @@ impl Sidecar {
             is_up: status.pointer("/mongodb/state").and_then(Value::as_str) == Some("up"),
             pending: entries("incoming") + entries("deferred") + number("/commit/in_flight"),
             held: entries("hold"),
+            settled: entries("settled"),
             committed: number("/commit/committed_entries"),
             committed_bytes: number("/commit/committed_bytes"),
         }
