@@ -5,6 +5,7 @@ use mongodb::bson::doc;
 use serde_json::Value;
 
 use crate::indexes::wait_for_indexes;
+use crate::refusal::NOWHERE;
 
 const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 
@@ -266,6 +267,14 @@ fn check_rights(client: &Client, keys: &Keys, query: &str) {
             "{nobody}"
         );
     }
+}
+
+#[test]
+fn a_node_without_keys_lists_no_files_and_tells_that_no_token_helps() {
+    let site = Builder::default().start_with_uri(NOWHERE);
+    let refused = site.client().get("/files?subject=alice");
+    refused.assert_problem(403, "forbidden");
+    assert!(refused.header("www-authenticate").is_empty());
 }
 
 /// Asserts that a list shows the same values as each file's own description.

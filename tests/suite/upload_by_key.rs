@@ -260,6 +260,9 @@ fn what_a_key_has_brought_is_told_by_every_node_and_its_retry_through_another_is
     let name = "/files/a.png";
     for client in &clients {
         assert_eq!(by_key(client, "absent").status, 404);
+        let none = client.get(BY_KEY);
+        none.assert_problem(400, "bad-idempotency-key");
+        assert!(none.json()["detail"].as_str().unwrap().contains("has no"));
     }
     // Whichever node gets the body, it may be a witness of its key or not.
     for (node, key) in ["a", "b", "c"].into_iter().enumerate() {

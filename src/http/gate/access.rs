@@ -182,6 +182,9 @@ pub(in crate::http) fn check_lister(request: &HttpRequest, node: &Node) -> Resul
     {
         return Ok(());
     }
+    if node.access.keyring.is_none() {
+        return Err(Problem::for_tokens_only());
+    }
     node.access.refusals.count_token("insufficient_scope");
     Err(Problem::insufficient_scope(Scope::List))
 }

@@ -18,6 +18,8 @@ pub(in crate::http) enum HeadError {
     Digest,
     #[error("Idempotency-Key is not one string of 1 to 255 printable ASCII characters.")]
     IdempotencyKey,
+    #[error("The request has no Idempotency-Key, so there is nothing to look for.")]
+    NoIdempotencyKey,
     #[error("Upload-Metadata is not made of names and texts in base64.")]
     Metadata,
     /// tus demands that names are unique.

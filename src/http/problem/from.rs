@@ -28,7 +28,7 @@ impl From<HeadError> for Problem {
             HeadError::NoKey => Self::not_found(),
             HeadError::ManyTokens => told(StatusCode::BAD_REQUEST, "many-tokens"),
             HeadError::Digest => told(StatusCode::BAD_REQUEST, "bad-digest"),
-            HeadError::IdempotencyKey => {
+            HeadError::IdempotencyKey | HeadError::NoIdempotencyKey => {
                 told(StatusCode::BAD_REQUEST, "bad-idempotency-key").because(Reason::Key)
             }
             HeadError::Metadata | HeadError::RepeatedMetadata => {

@@ -58,6 +58,15 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed.")
     }
 
+    /// A node without keys knows nobody who may do this.
+    pub(in crate::http) fn for_tokens_only() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "A token has to allow this, and this server checks no tokens.",
+        )
+    }
+
     pub(in crate::http) fn too_large() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -130,7 +130,7 @@ async fn find_by_key(
     if dialect == Dialect::Tus {
         tus::check_version(headers)?;
     }
-    let key = idempotency_key::read(headers)?.ok_or(HeadError::IdempotencyKey)?;
+    let key = idempotency_key::read(headers)?.ok_or(HeadError::NoIdempotencyKey)?;
     let found = node.intake.under_key(&caller.sender, &key).await?;
     Ok(match found.ok_or_else(Problem::no_upload)? {
         (id, None) => (id, view(node, caller, dialect, id).await?),
