@@ -228,3 +228,41 @@ fn what_rots_in_a_running_log_does_not_hold_its_segment() {
     let corrupt = Scratch::names(&scratch.layout().corrupt());
     assert_eq!(corrupt, ["wal-1", "wal-2"]);
 }
+
+#[test]
+fn what_the_disk_does_not_read_holds_the_log_for_a_while_and_is_damage_then() {
+    let (mut scratch, journal, [before, target, behind], _) = three();
+    drop(journal);
+    scratch.limits.settled_grace = Duration::ZERO;
+    let journal = scratch.journal();
+    let go_on = || {
+        for _ in 0..20 {
+            churn(&scratch, &journal, 20);
+            let tidied = journal.evict_settled();
+            assert!(matches!(tidied, Ok(_) | Err(JournalError::Disk { .. })));
+        }
+        journal.state().oldest()
+    };
+    scratch.disk.set_bad(Some(TARGET));
+    assert_eq!(go_on(), 1);
+    assert!(matches!(
+        journal.lookup(target),
+        Err(JournalError::Disk { .. })
+    ));
+    scratch.disk.set_bad(None);
+    assert_eq!(content(&journal, target).unwrap(), TARGET);
+    scratch.disk.set_bad(Some(TARGET));
+    // The time counts anew from the last time that the block was read.
+    journal.wal.lose_patience();
+    assert_eq!(go_on(), 1);
+    journal.wal.lose_patience();
+    let_go(&scratch, &journal);
+    assert_eq!(room(&journal, target), None);
+    for (id, body) in [(before, b"before"), (behind, b"behind")] {
+        assert_eq!(content(&journal, id).unwrap(), body);
+    }
+    let corrupt = Scratch::names(&scratch.layout().corrupt());
+    assert_eq!(corrupt, ["wal-1"]);
+    scratch.disk.set_bad(None);
+    assert!(place(&fs::read(scratch.layout().corrupt().join("wal-1")).unwrap()).is_some());
+}

@@ -1,5 +1,7 @@
 //! A disk that fails on demand, and that can lose unsynced data.
 
+mod lasting;
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -30,6 +32,8 @@ struct State {
     /// The error of asking for free inodes. It is asked for together with the bytes, and not counted.
     inodes: Option<Fault>,
     written_bytes: usize,
+    /// The blocks with these bytes cannot be read.
+    bad: Option<Vec<u8>>,
     unsynced: Unsynced,
 }
 
@@ -45,6 +49,7 @@ impl FaultyDisk {
             is_full: false,
             inodes: None,
             written_bytes: 0,
+            bad: None,
             unsynced: Unsynced::new(graveyard),
         };
         Self {
@@ -111,19 +116,6 @@ impl FaultyDisk {
         self.state().written_bytes
     }
 
-    pub(in crate::journal) fn set_free_bytes(&self, free: u64) {
-        self.state().free_bytes = Some(free);
-    }
-
-    /// Lets no file grow until further notice.
-    pub(in crate::journal) fn set_full(&self, is_full: bool) {
-        self.state().is_full = is_full;
-    }
-
-    pub(in crate::journal) fn fail_inodes(&self, fault: Option<Fault>) {
-        self.state().inodes = fault;
-    }
-
     /// Takes back every change of a name in a directory that was not fsynced since, and half of
     /// every file that was not fsynced.
     pub(in crate::journal) fn cut_power(&self, directories: &[PathBuf]) {
@@ -181,6 +173,10 @@ impl FaultyDisk {
 }
 
 impl Disk for FaultyDisk {
+    fn read_at(&self, file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_unless_bad(file, into, offset)
+    }
+
     fn link(&self, file: &File, to: &Path) -> io::Result<()> {
         let mut state = self.step("link")?;
         state.unsynced.change(to);

@@ -1,4 +1,5 @@
-//! Every call that changes what a crash leaves behind: link, write, fsync, rename, unlink.
+//! Every call that changes what a crash leaves behind: link, write, fsync, rename, unlink; and reads of
+//! the log.
 //!
 //! No other code of the crate makes such a call, so none can be forgotten unnoticed. As it is a trait,
 //! tests can make each call fail.
@@ -87,6 +88,15 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// `NotFound` if there is none; any error of the system.
     fn unlink(&self, path: &Path) -> io::Result<()>;
+
+    /// Reads from an offset of a file; fewer bytes than the buffer has only at its end, or by chance
+    /// (pread(2)).
+    ///
+    /// # Errors
+    /// Any error of the system. The bytes may be readable later.
+    fn read_at(&self, file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        file.read_at(into, offset)
+    }
 
     /// Bytes that this process may still write below `path`.
     ///

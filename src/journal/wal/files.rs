@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Segment;
 use super::Shape;
+use super::bad_blocks::BadBlocks;
 use super::error::OpenError;
 use super::format::FIRST_GROUP;
 use super::judge::Listed;
@@ -36,7 +37,8 @@ impl Files {
             let file = volume.open(number).map_err(OpenError::at(&path))?;
             let read = || -> io::Result<(u64, Vec<u8>)> {
                 let mut head = vec![0; FIRST_GROUP];
-                let length = read_up_to(&file, &mut head, 0)?;
+                let read = |into: &mut [u8], place| file.read_at(into, place);
+                let length = read_up_to(&read, &mut head, 0)?;
                 head.truncate(length);
                 Ok((file.metadata()?.len(), head))
             };
@@ -78,6 +80,7 @@ impl Files {
                 file: Arc::new(self.open.remove(&listed.number)?),
                 head,
                 sealed,
+                bad_blocks: BadBlocks::default(),
             };
             Some((head.seal.generation, Arc::new(segment)))
         });
@@ -110,16 +113,20 @@ impl Files {
 pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
-    let length = read_up_to(file, &mut bytes, 0)?;
+    let length = read_up_to(&|into, place| file.read_at(into, place), &mut bytes, 0)?;
     bytes.truncate(length);
     Ok(bytes)
 }
 
-/// Fills a buffer as far as the file has bytes.
-pub(super) fn read_up_to(file: &File, buffer: &mut [u8], mut place: u64) -> io::Result<usize> {
+/// Fills a buffer from this offset on as far as the file has bytes.
+pub(super) fn read_up_to(
+    read_at: &dyn Fn(&mut [u8], u64) -> io::Result<usize>,
+    buffer: &mut [u8],
+    mut place: u64,
+) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, place) {
+        match read_at(rest, place) {
             Ok(0) => break,
             Ok(read) => {
                 filled += read;

@@ -93,6 +93,7 @@
 //! | between them | both generations: the higher one counts | an empty segment, which it begins anew |
 //! | behind them | the new generation | the same |
 
+mod bad_blocks;
 mod clock;
 mod damage;
 mod error;
@@ -127,6 +128,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::volume::Volume;
+use bad_blocks::BadBlocks;
 use clock::LogClock;
 pub use damage::{Damage, Part};
 pub use error::{AppendError, OpenError, ReadError, Refused};
@@ -191,6 +193,7 @@ struct Segment {
     head: SegmentHead,
     /// The end of its groups, once another segment has begun.
     sealed: OnceLock<End>,
+    bad_blocks: BadBlocks,
 }
 
 impl Wal {

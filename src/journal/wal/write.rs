@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::bad_blocks::BadBlocks;
 use super::error::AppendError;
 use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, SALT_BYTES, to_block};
 use super::frame::Frame;
@@ -209,6 +210,7 @@ impl Wal {
             file,
             head,
             sealed: OnceLock::new(),
+            bad_blocks: BadBlocks::default(),
         });
         lock(&self.segments).insert(generation, Arc::clone(&segment));
         writer.generation = generation;

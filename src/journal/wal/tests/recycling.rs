@@ -7,6 +7,7 @@ use std::thread;
 
 use super::trims::{full, living};
 use super::{Position, SHAPE, TestFrame, append, check_reads};
+use crate::journal::volume::LocalDisk;
 use crate::journal::wal::{OpenError, ReadError, Shape, Wal, lock, read_only};
 
 #[test]
@@ -144,7 +145,11 @@ fn a_reader_whose_segment_became_another_one_is_given_nothing_of_it() {
     let old = told[0].0;
     let segment = lock(&wal.segments).get(&old.generation).cloned().unwrap();
     assert_eq!(
-        segment.read_at(old.number, old.place).unwrap().bodies[0].length,
+        segment
+            .read_at(&LocalDisk, old.number, old.place)
+            .unwrap()
+            .bodies[0]
+            .length,
         6_000
     );
     wal.trim(u64::MAX).unwrap();
@@ -152,7 +157,9 @@ fn a_reader_whose_segment_became_another_one_is_given_nothing_of_it() {
     for _ in 0..12 {
         append(&wal, &[told[0].1.clone()]);
     }
-    let damaged = segment.read_at(old.number, old.place).unwrap_err();
+    let damaged = segment
+        .read_at(&LocalDisk, old.number, old.place)
+        .unwrap_err();
     assert!(matches!(damaged, ReadError::Damaged), "{damaged}");
     drop(stage);
 }
