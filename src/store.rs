@@ -33,7 +33,7 @@ pub use messages::{
 };
 #[cfg(test)]
 pub(crate) use no_messages::NoMessages;
-pub use registry::{Leave, NodeLoad, NodeRecord, Registered, Registering, Registry};
+pub use registry::{LEASE, Leave, NodeLoad, NodeRecord, Registered, Registering, Registry};
 pub use subjects::{SubjectPage, Subjects};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if

@@ -9,21 +9,23 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{ReadPreference, ReturnDocument};
 
 use super::{Bucket, error};
-use crate::store::{Leave, NodeLoad, NodeRecord, Registered, Registering, Registry, StoreError};
+use crate::store::{
+    LEASE, Leave, NodeLoad, NodeRecord, Registered, Registering, Registry, StoreError,
+};
 
 impl Registry for Bucket {
     fn register(
         &self,
         record: NodeRecord,
         why: Registering,
+        ended: &[String],
     ) -> BoxFuture<'_, Result<Registered, StoreError>> {
         let nodes = self.list_of_nodes();
         let (journal, number) = (record.journal.clone(), record.number);
+        let own = [&[String::new(), record.instance.clone()], ended].concat();
+        let change = registration(&record, why, &own);
         let written = self.bounded(async move {
-            let change = nodes.find_one_and_update(
-                doc! { "_id": i32::from(number) },
-                vec![registration(&record, why)],
-            );
+            let change = nodes.find_one_and_update(doc! { "_id": i32::from(number) }, vec![change]);
             let change = change.upsert(true);
             change.return_document(ReturnDocument::Before).await
         });
@@ -42,6 +44,19 @@ impl Registry for Bucket {
                 }
                 None if is_same && before.has_left && why == Registering::GoesOn => {
                     Registered::Left
+                }
+                // The store knows whether that process was there a short while ago.
+                None if is_same
+                    && !before.has_left
+                    && why != Registering::Added
+                    && !own.contains(&before.instance) =>
+                {
+                    let now = self.nodes().await?;
+                    let now = now.into_iter().find(|now| now.number == number);
+                    let holder = now.filter(|now| now.instance != record.instance);
+                    holder.map_or(Registered::Ours(Some(before)), |holder| {
+                        Registered::Taken(Box::new(holder))
+                    })
                 }
                 None => Registered::Ours(Some(before)),
             })
@@ -114,8 +129,9 @@ fn is_free(before: &NodeRecord, journal: &str) -> bool {
     before.has_left || before.journal.is_empty() || before.journal == journal
 }
 
-/// The stage that writes a record if its journal may have the number, as [`is_free`] tells.
-fn registration(record: &NodeRecord, why: Registering) -> Document {
+/// The stage that writes a record if its journal may have the number, as [`is_free`] tells, and no process
+/// but these has it.
+fn registration(record: &NodeRecord, why: Registering, own: &[String]) -> Document {
     let is_ours = doc! { "$eq": ["$journal", { "$literal": &record.journal }] };
     let has_left = doc! { "$eq": [{ "$type": "$left" }, "date"] };
     let has_no_journal = doc! { "$eq": [{ "$type": "$journal" }, "missing"] };
@@ -125,10 +141,16 @@ fn registration(record: &NodeRecord, why: Registering) -> Document {
         Registering::Starts => doc! { "$not": &is_given_up }.into(),
         Registering::HasFiles | Registering::Added => Bson::Boolean(true),
     };
+    let instance = doc! { "$ifNull": ["$instance", ""] };
+    let is_own = doc! { "$in": [instance, { "$literal": own }] };
+    let lease = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+    let lapsed = doc! { "$lt": ["$seen", { "$subtract": ["$$NOW", lease] }] };
+    // An admin does not ask who serves it.
+    let is_served_here = doc! { "$or": [is_own, lapsed, why == Registering::Added] };
     let is_nobodys = doc! { "$eq": [{ "$type": "$rescued_by" }, "missing"] };
     let may = doc! { "$and": [is_nobodys, { "$or": [
         has_no_journal,
-        { "$and": [&is_ours, { "$not": &has_left }] },
+        { "$and": [&is_ours, { "$not": &has_left }, is_served_here] },
         { "$and": [&has_left, may_return] },
     ] }] };
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

@@ -10,7 +10,7 @@ use super::hex;
 /// A file id: a MongoDB `ObjectId` with five "random" bytes that are not random.
 ///
 /// Layout, big endian: 4 bytes seconds since 1970, 2 bytes node number, 3 bytes number of
-/// the node's start, 3 bytes counter. Text form: 24 lowercase hexadecimal digits.
+/// the node's start, 3 bytes counter, which begins anywhere. Text form: 24 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId([u8; FileId::BYTES]);
 
@@ -81,11 +81,13 @@ impl FromStr for FileId {
 }
 
 /// Makes the ids of one node. The counter makes them unique within a process, the number of the start
-/// among the processes of a node, and the node number among nodes.
+/// among the processes of a node, and the node number among nodes. The counter begins anywhere, so that two
+/// processes with the same numbers, as by a copied journal, hardly ever make one id.
 #[derive(Debug)]
 pub struct FileIds {
     node: u16,
     start: u32,
+    first: u32,
     made: Mutex<Made>,
 }
 
@@ -107,11 +109,12 @@ impl FileIds {
     const COUNTER_BITS: u32 = 24;
 
     /// The maker of a node. Each start of a node has another start number; its lowest
-    /// [`FileIds::START_BITS`] are used.
-    pub fn new(node: u16, start: u32) -> Self {
+    /// [`FileIds::START_BITS`] are used. The counter begins at the lowest bits of `first`, a random number.
+    pub fn new(node: u16, start: u32, first: u32) -> Self {
         Self {
             node,
             start,
+            first,
             made: Mutex::default(),
         }
     }
@@ -125,7 +128,7 @@ impl FileIds {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = seconds.max(made.floor);
         made.latest = made.latest.max(seconds);
-        let [_, c0, c1, c2] = made.count.to_be_bytes();
+        let [_, c0, c1, c2] = self.first.wrapping_add(made.count).to_be_bytes();
         made.count += 1;
         if made.count == 1 << Self::COUNTER_BITS {
             made.count = 0;
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn an_id_reads_back_from_its_text_and_carries_its_node_and_time() {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let id = FileIds::new(513, 1).next(now);
+        let id = FileIds::new(513, 1, 7).next(now);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
         assert_eq!(id.node(), 513);
@@ -161,7 +164,7 @@ mod tests {
         let mut ids = Vec::with_capacity(1_000_000);
         for start in 7..11 {
             // Each start uses the same three hours, and then begins them again.
-            let maker = FileIds::new(1, start);
+            let maker = FileIds::new(1, start, start * 0x00ab_cdef);
             for made in 0..250_000 {
                 let second = made * 11 % 10_800;
                 ids.push(maker.next(noon + Duration::from_secs(second)));
@@ -174,16 +177,16 @@ mod tests {
 
     #[test]
     fn a_counter_that_has_been_through_repeats_no_id_whatever_the_clock_says() {
-        let ids = FileIds::new(1, 0x0102_0304);
+        let ids = FileIds::new(1, 0x0102_0304, 0xffff_fffe);
         let second = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let first = ids.next(second(9_000));
-        assert_eq!(first.bytes()[6..], [2, 3, 4, 0, 0, 0]);
+        assert_eq!(first.bytes()[6..], [2, 3, 4, 255, 255, 254]);
         ids.made.lock().unwrap().count = 0x00ff_ffff;
-        assert_eq!(ids.next(second(5)).bytes()[6..], [2, 3, 4, 255, 255, 255]);
+        assert_eq!(ids.next(second(5)).bytes()[6..], [2, 3, 4, 255, 255, 253]);
         let again = ids.next(second(9_000));
         assert_eq!(
             (again.made_at(), again.bytes()[9..].to_vec()),
-            (second(9_001), vec![0; 3])
+            (second(9_001), vec![255, 255, 254])
         );
         assert_eq!(ids.next(second(9_002)).made_at(), second(9_002));
     }

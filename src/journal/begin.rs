@@ -1,5 +1,7 @@
 //! Makes a new journal and its name, and checks the format of an existing one.
 
+mod processes;
+
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};

@@ -66,6 +66,11 @@ impl Layout {
         self.journal.join("number")
     }
 
+    /// The names of the last processes that served this journal.
+    pub fn processes(&self) -> PathBuf {
+        self.journal.join("processes")
+    }
+
     /// The file with the lock that admits only one sidecar.
     pub fn lock(&self) -> PathBuf {
         self.journal.join("lock")

@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -127,7 +128,7 @@ impl Journal {
         keys.forget_lost(|id| index.get(id).is_some(), is_foreign);
         let state = State::new(index, keys);
         let journal = Self {
-            ids: FileIds::new(limits.node, wal.start_number()),
+            ids: FileIds::new(limits.node, wal.start_number(), random()),
             wal,
             memory: Arc::new(Memory::new(state, announcer)),
             limits,
@@ -234,4 +235,10 @@ fn tell_damage(report: &Report) -> usize {
         log::error!("the log is damaged: {damage}");
     }
     report.damages.len()
+}
+
+/// The standard library seeds each hasher from the operating system's source of random numbers.
+fn random() -> u32 {
+    let [a, b, c, d, ..] = RandomState::new().hash_one("ids").to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }

@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 use super::table::JOINING;
 use super::twin::held;
 use super::{Peers, Purpose};
-use crate::store::{NodeLoad, NodeRecord, Registered, Registering, Registry};
+use crate::store::{LEASE, NodeLoad, NodeRecord, Registered, Registering, Registry};
 
 /// The pause between two registrations.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = LEASE.checked_div(4).expect("a quarter");
 
 /// The same while an admin waits until this node has nothing left.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
@@ -29,6 +29,9 @@ pub trait OwnNode: Send + Sync {
 
     /// Notes that they do, for the next start.
     fn note_joined(&self);
+
+    /// The names of processes that have served its journal before, in this very directory.
+    fn ended(&self) -> &[String];
 }
 
 /// The reason why the list of nodes lets this node take no uploads.
@@ -38,6 +41,8 @@ pub enum Obstacle {
     Joins,
     /// The number belongs to another journal; in words, who has it.
     Taken(String),
+    /// Another process serves a copy of this journal; in words, which one.
+    Copied(String),
     /// An admin has taken this node out.
     Left,
     /// Its files were given up, or another node has them; in words.
@@ -131,12 +136,25 @@ impl Peers {
                 Registering::Starts
             }
         };
-        match registry.register(record, why).await {
+        match registry.register(record, why, own.ended()).await {
             Ok(Registered::Ours(before)) => self.hold_number(before.map(|before| *before), own),
             Ok(Registered::Taken(holder)) => {
-                let words = describe(&holder);
-                self.report_twin(holder.instance.clone(), "the database");
-                held(&self.own).obstacle = Some(Obstacle::Taken(words.clone()));
+                let (number, seen) = (holder.number, describe(&holder));
+                let is_copy = holder.journal == own.journal();
+                let words = if is_copy {
+                    format!(
+                        "number {number} belongs to {seen}. Its data directory is a copy of this one, or the other way \
+                         round. Serve one of them alone; this one can be, {LEASE:?} after the other has ended"
+                    )
+                } else {
+                    format!(
+                        "number {number} belongs to {seen}. Give this node another number, or take that one out: \
+                         scripts/node remove"
+                    )
+                };
+                self.report_twin(holder.instance, "the database");
+                let obstacle = if is_copy { Obstacle::Copied } else { Obstacle::Taken };
+                held(&self.own).obstacle = Some(obstacle(words.clone()));
                 return Err(words);
             }
             Ok(Registered::Left) => {
@@ -196,7 +214,7 @@ impl Peers {
             }
             state.is_leaving = is_asked;
             drop(state);
-            if !is_first && before.instance != self.instance {
+            if !is_first && ![&self.instance, ""].contains(&&*before.instance) {
                 self.report_twin(before.instance, "the database");
             }
         }
@@ -223,7 +241,6 @@ impl Peers {
 /// Describes the holder of a number.
 fn describe(holder: &NodeRecord) -> String {
     let NodeRecord {
-        number,
         instance,
         address,
         seen,
@@ -238,8 +255,5 @@ fn describe(holder: &NodeRecord) -> String {
         || "at an unknown time".to_owned(),
         |seen| format!("{} seconds ago", crate::file::age_seconds(seen)),
     );
-    format!(
-        "number {number} belongs to the node {instance} ({place}), last seen {seen}. Give this node another \
-         number, or take that one out: scripts/node remove"
-    )
+    format!("the node {instance} ({place}), last seen {seen}")
 }

@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn id_of(node: u16) -> FileId {
-        crate::file::FileIds::new(node, 0).next(SystemTime::now())
+        crate::file::FileIds::new(node, 0, 0).next(SystemTime::now())
     }
 
     #[tokio::test]

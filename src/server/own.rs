@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 use actix_web::web;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{ServeError, disk};
 use crate::bucket::Bucket;
 use crate::config::{Config, Durability};
 use crate::http::Node;
 use crate::journal::{Journal, Room};
-use crate::peers::OwnNode;
-use crate::store::NodeLoad;
+use crate::peers::{Obstacle, OwnNode};
+use crate::store::{LEASE, NodeLoad};
 
 /// How long a start waits for the list, to learn whether its number belongs to another journal.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,11 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for a journal that has had its number before: it is seldom taken away.
 const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
+/// The pause before the list is asked again whether another process serves this journal.
+const PAUSE: Duration = Duration::from_secs(2);
+
 pub(super) struct OwnPlace {
     node: web::Data<Node>,
     data_dir: PathBuf,
     durability: Durability,
     journal: String,
+    /// The earlier processes of this directory.
+    ended: Vec<String>,
     has_joined: AtomicBool,
     /// The node took no uploads any more at the last look.
     was_closed: AtomicBool,
@@ -38,6 +43,9 @@ impl OwnPlace {
     pub(super) fn new(node: web::Data<Node>, config: &Config) -> Result<Self, ServeError> {
         let durability = config.journal.durability;
         let journal = Journal::identity(&config.data_dir, &*disk(durability))?;
+        let instance = node.peers.instance();
+        let ended = Journal::note_process(&config.data_dir, instance, &*disk(durability));
+        let ended = ended.map_err(ServeError::at(&config.data_dir))?;
         let joined = Journal::has_joined(&config.data_dir, config.journal.node);
         let joined = joined.map_err(ServeError::at(&config.data_dir))?;
         Ok(Self {
@@ -45,12 +53,14 @@ impl OwnPlace {
             data_dir: config.data_dir.clone(),
             durability,
             journal,
+            ended,
             has_joined: joined.into(),
             was_closed: false.into(),
         })
     }
 
-    /// Registers this node before it serves anybody, if MongoDB answers soon.
+    /// Registers this node before it serves anybody, if MongoDB answers soon. If another process has served this
+    /// journal elsewhere, as on the machine that its disk comes from, this waits until that one has ended.
     ///
     /// # Errors
     /// `NumberTaken`.
@@ -62,15 +72,25 @@ impl OwnPlace {
         } else {
             PATIENCE
         };
-        // The watch goes on with it.
-        let taking = async {
-            peers.register(bucket, self).await?;
-            // A key that comes at once is asked for by the lists that others tell.
-            peers.read_list(bucket).await;
-            Ok(())
-        };
-        let taken = timeout(patience, taking).await;
-        taken.unwrap_or(Ok(())).map_err(ServeError::NumberTaken)
+        let last = Instant::now() + LEASE + PATIENCE;
+        loop {
+            // The watch goes on with it.
+            let taking = async {
+                peers.register(bucket, self).await?;
+                // A key that comes at once is asked for by the lists that others tell.
+                peers.read_list(bucket).await;
+                Ok(())
+            };
+            let taken = timeout(patience, taking).await.unwrap_or(Ok(()));
+            let is_copied = matches!(peers.obstacle(), Some(Obstacle::Copied(_)));
+            match taken {
+                Err(words) if is_copied && Instant::now() < last => {
+                    log::warn!("{words}. Waiting for that");
+                    sleep(PAUSE).await;
+                }
+                taken => return taken.map_err(ServeError::NumberTaken),
+            }
+        }
     }
 }
 
@@ -116,6 +136,10 @@ impl OwnNode for OwnPlace {
             }
         }
         .boxed()
+    }
+
+    fn ended(&self) -> &[String] {
+        &self.ended
     }
 
     fn has_joined(&self) -> bool {

@@ -2,13 +2,17 @@
 //!
 //! A number belongs to a journal until an admin takes it out of the list: files may wait in that journal.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::StoreError;
 use crate::file::age_seconds;
+
+/// A process that the list has not seen for so long has ended, or is cut off. It tells the list something four
+/// times as often.
+pub const LEASE: Duration = Duration::from_secs(20);
 
 /// A node, as it last told the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,7 +93,7 @@ pub struct NodeLoad {
 pub enum Registered {
     /// The number belongs to its journal. This is what the list had before; `None`: nothing.
     Ours(Option<Box<NodeRecord>>),
-    /// The number belongs to another journal.
+    /// The number belongs to another journal, or to another process that serves a copy of this one.
     Taken(Box<NodeRecord>),
     /// An admin has taken this node out of the list.
     Left,
@@ -125,7 +129,8 @@ pub enum Leave {
 
 /// Keeps the list of nodes.
 pub trait Registry: Send + Sync {
-    /// Writes what a node tells of itself, unless the number belongs to another journal or was taken over. A
+    /// Writes what a node tells of itself, unless the number belongs to another journal or was taken over, or
+    /// another process serves this journal: the list has seen one a short while ago that is not among `ended`. A
     /// node that has told `carried` before, and tells none now, keeps the old one; one that comes back does not.
     /// `why` decides whether a node that was taken out comes back.
     ///
@@ -135,6 +140,7 @@ pub trait Registry: Send + Sync {
         &self,
         record: NodeRecord,
         why: Registering,
+        ended: &[String],
     ) -> BoxFuture<'_, Result<Registered, StoreError>>;
 
     /// Reads the list, with the nodes that have left.

@@ -136,9 +136,13 @@ async fn add(config: &Config, bucket: &Bucket) -> Result<String, UpkeepError> {
     }) {
         return Ok(format!("node {number} is in the list\n"));
     }
-    let record = peers.record(&journal);
+    let record = NodeRecord {
+        // This process serves no journal.
+        instance: String::new(),
+        ..peers.record(&journal)
+    };
     let address = record.address.clone();
-    match bucket.register(record, Registering::Added).await? {
+    match bucket.register(record, Registering::Added, &[]).await? {
         Registered::Taken(holder) => Err(UpkeepError::Nodes(format!(
             "number {number} belongs to another node: {}. Give this one another `node`",
             line(&holder)

@@ -18,7 +18,9 @@ impl Node {
         let detail = match self.peers.obstacle() {
             None => return Ok(()),
             Some(Obstacle::Joins) => "The other nodes do not know this node yet.",
-            Some(Obstacle::Taken(_)) => "The number of this node belongs to another one.",
+            Some(Obstacle::Taken(_) | Obstacle::Copied(_)) => {
+                "The number of this node belongs to another one."
+            }
             Some(Obstacle::Left | Obstacle::Lost(_)) => "This node was taken out of service.",
         };
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-listed", detail);

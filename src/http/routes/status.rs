@@ -70,7 +70,7 @@ fn indexes(states: &[IndexState]) -> Vec<Value> {
 fn obstacle(obstacle: &Obstacle) -> &str {
     match obstacle {
         Obstacle::Joins => "other nodes do not know this node yet",
-        Obstacle::Taken(words) | Obstacle::Lost(words) => words,
+        Obstacle::Taken(words) | Obstacle::Copied(words) | Obstacle::Lost(words) => words,
         Obstacle::Left => "this node was taken out of the list",
     }
 }

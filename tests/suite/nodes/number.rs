@@ -1,7 +1,9 @@
 //! A number belongs to a journal.
 
+use std::collections::HashSet;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use kit::{Builder, Mongo, Site, Uploaded, wait_until};
 use mongodb::bson::doc;
@@ -117,20 +119,89 @@ fn a_node_that_was_killed_takes_its_own_number_back_at_once_and_also_without_mon
     assert!(!finds_twin(&site), "it is its own twin");
 }
 
-#[test]
-fn a_copy_of_a_journal_beside_it_is_found_out() {
-    let mongo = Mongo::start();
-    let first = Site::start(&mongo);
-    let scratch = tempfile::tempdir().unwrap();
-    let copy = scratch.path().join("data");
+/// Copies a data directory.
+fn copy(site: &Site, to: &Path) {
     let mut copying = Command::new("cp");
-    copying.arg("-r").args([&first.data_dir(), &copy]);
+    copying.arg("-a").args([&site.data_dir(), to]);
     assert!(copying.status().unwrap().success());
-    let mut builder = Builder::default();
-    builder.data = Some(copy);
-    let second = builder.start(&mongo);
-    for site in [&first, &second] {
-        wait_until("the twin is found out", || finds_twin(site));
-        assert!(site.log().contains("is used twice"));
+}
+
+#[test]
+fn a_copy_of_a_journal_does_not_start_beside_it_and_serves_when_it_has_ended() {
+    let mongo = Mongo::start();
+    let mut site = Site::start(&mongo);
+    let scratch = tempfile::tempdir().unwrap();
+    let [early, late] = ["early", "late"].map(|name| scratch.path().join(name));
+    copy(&site, &early);
+    site.kill_sidecar();
+    copy(&site, &late);
+    site.start_sidecar();
+    // It takes its number back at once, as often as it starts.
+    site.client().upload(b"before");
+    let beside = |data: &Path| {
+        let mut builder = Builder::default().set("mongodb_uri", mongo.uri());
+        builder.data = Some(data.to_owned());
+        let mut other = builder.start_with_uri("mongodb://127.0.0.1:1/");
+        other.stop_sidecar();
+        other.reconfigure(|builder| builder.set("mongodb_uri", mongo.uri()));
+        other
+    };
+    let others = [&early, &late].map(|data| beside(data));
+    let start = |other: &Site| other.command().stderr(Stdio::piped()).spawn().unwrap();
+    for starting in others.each_ref().map(start) {
+        let refused = starting.wait_with_output().unwrap();
+        assert_eq!(refused.status.code(), Some(CONFIGURATION), "{refused:?}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("is a copy of this one"), "{told}");
+        assert!(told.contains(&instance(&site)), "{told}");
     }
+    assert!(!finds_twin(&site) && site.client().get("/healthz").status == 200);
+    // The machine of this node is gone: after a while the copy of its disk serves.
+    site.kill_sidecar();
+    let [_, mut other] = others;
+    other.start_sidecar();
+    other.wait_until_open();
+    other.client().upload(b"after");
+}
+
+#[test]
+fn of_two_copies_of_a_journal_one_turns_red_and_their_ids_differ() {
+    let mut mongo = Mongo::start();
+    let mut site = Site::start(&mongo);
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("copy");
+    site.kill_sidecar();
+    copy(&site, &data);
+    // Nobody can tell them apart without the list.
+    mongo.stop();
+    site.start_sidecar();
+    let mut builder = Builder::default();
+    builder.data = Some(data);
+    let other = builder.start(&mongo);
+    let sites = [&site, &other];
+    let contents = [b"one", b"two"];
+    let files = [0, 1].map(|at| {
+        let upload = |_| sites[at].client().upload(contents[at]);
+        (0..20).map(upload).collect::<Vec<_>>()
+    });
+    let ids = files.iter().flatten().map(|file| &file.id);
+    assert_eq!(ids.collect::<HashSet<_>>().len(), 40);
+    mongo.restart();
+    mongo.wait_for_primary();
+    let health = || sites.map(|site| site.client().get("/healthz").status);
+    wait_until("one of them has turned red", || {
+        health().into_iter().filter(|&status| status == 503).count() == 1
+    });
+    let red = health().iter().position(|&status| status == 503).unwrap();
+    let refused = sites[red].client().post("/files", &[], b"content");
+    refused.assert_problem(503, "not-listed");
+    sites[1 - red].client().upload(b"content");
+    // What both have promised comes into the store.
+    for (site, (files, content)) in sites.into_iter().zip(files.iter().zip(contents)) {
+        site.wait_until_committed();
+        for file in files {
+            assert!(site.client().get(&file.path).body == content);
+        }
+    }
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 41);
 }
