@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
-use crate::commit::{Commits, Committer, StoreStanding};
+use crate::commit::{Commits, Committer, StoreStanding, StoreState};
 use crate::config::{Config, Durability};
-use crate::delivery::{Delivery, Lists, LiveUploads};
+use crate::delivery::{Delivery, Lists, LiveUploads, Reach};
 use crate::http::{self, Access, Edge, Node};
 use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
@@ -185,7 +185,7 @@ pub async fn run(
         bucket.clone(),
         Arc::clone(&links),
         Arc::clone(&peers),
-        Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
+        Box::new(move || reach(&store_seen.store_state())),
         config.lists.cache_bytes,
     ));
     let lists = Lists::new(Arc::clone(&delivery), bucket.clone(), &config.lists);
@@ -281,6 +281,19 @@ fn intake(
 }
 
 /// Returns the disk that keeps promises as the setting says.
+/// What readers need to know of the store.
+fn reach(store: &StoreState) -> Reach {
+    if store.standing != StoreStanding::Down {
+        return Reach::Up;
+    }
+    let silent = store.silent_since.map(|since| since.elapsed());
+    if silent.is_some_and(|silent| silent >= Reach::PATIENCE) {
+        Reach::Away
+    } else {
+        Reach::Silent
+    }
+}
+
 fn disk(durability: Durability) -> Box<dyn Disk> {
     match durability {
         Durability::Disk => Box::new(LocalDisk),

@@ -1,7 +1,7 @@
 //! The health of the store, seen by pings that never stop.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,8 @@ pub struct StoreState {
     pub standing: StoreStanding,
     /// When a ping was last answered.
     pub seen: Option<SystemTime>,
+    /// Since when nothing has answered at all.
+    pub silent_since: Option<Instant>,
     /// The error of the last ping that failed.
     pub error: Option<String>,
 }
@@ -134,6 +136,8 @@ impl Health {
                 log::warn!("{err}");
             }
             state.standing = standing;
+            state.silent_since = matches!(err, StoreError::Unavailable(_))
+                .then(|| state.silent_since.unwrap_or_else(Instant::now));
             state.error = Some(err.to_string());
         });
     }
@@ -146,6 +150,7 @@ impl Health {
             *state = StoreState {
                 standing: StoreStanding::Up,
                 seen: Some(SystemTime::now()),
+                silent_since: None,
                 error: None,
             };
         });

@@ -127,7 +127,7 @@ impl Delivery {
         if let Ok(Some(Found::Kept(kept))) = self.in_journal(key).await {
             return Some(of(key, &kept.meta));
         }
-        if !(self.is_store_up)() {
+        if !self.is_store_up() {
             return None;
         }
         // Slices that are not found now are left to the walk.

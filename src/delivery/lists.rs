@@ -325,7 +325,7 @@ impl Lists {
 
     /// Returns an error if the store is known to be away, so that no caller waits for it.
     fn require_store(&self) -> Result<(), StoreError> {
-        if (self.delivery.is_store_up)() {
+        if self.delivery.is_store_up() {
             return Ok(());
         }
         let said = "it is away, and lists are nowhere else".to_owned();

@@ -191,6 +191,7 @@ impl Delivery {
         if let Some(found) = self.told.get(&id).filter(|found| found.is_stored) {
             return Ok(MessageHere::Found(found));
         }
+        self.check_store()?;
         let ticket = self.told.ticket();
         Ok(match self.messages.message(id).await? {
             MessageInStore::There(stored) => {

@@ -16,6 +16,7 @@ mod local;
 mod lookups;
 mod messages;
 mod outline;
+mod reach;
 mod recent;
 mod refresh;
 mod sizes;
@@ -49,12 +50,17 @@ pub use lists::{List, ListError, Lists};
 pub use live::{LiveError, LiveReader, LiveUploads};
 pub use messages::{FoundMessage, MessageHere};
 pub use outline::{Outline, OutlineHere, Usable};
+pub use reach::{Reach, StoreCheck};
 
 /// The time that this node may still find a file after another node or driver deleted it.
 const LIFETIME: Duration = Duration::from_secs(5);
 
 /// The time that a file is remembered as asked for. It is long, because each time saves a read.
 const ASKED_LIFETIME: Duration = Duration::from_mins(30);
+
+/// The time that a delete is remembered. Its owner clears the store of a file that was about to be committed
+/// later than it answers.
+const DELETED_LIFETIME: Duration = Duration::from_mins(10);
 
 /// The bound on bytes of descriptions of each kind.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -66,7 +72,7 @@ pub struct Delivery {
     messages: Arc<dyn Messages>,
     links: Arc<Links>,
     peers: Arc<Peers>,
-    is_store_up: StoreCheck,
+    reach: StoreCheck,
     /// Descriptions of files in the journal; the journal says each time whether it still has the file.
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
@@ -83,7 +89,8 @@ pub struct Delivery {
     absent: Recent<FileId, ()>,
     /// Messages, in the journal or in the store; the journal says each time whether it still has the message.
     told: Recent<FileId, Arc<FoundMessage>>,
-    /// Messages that were deleted a moment ago through this node: lists may still tell of them.
+    /// Files and messages that were deleted a short while ago through this node: lists may still tell of them,
+    /// and the store may still have them.
     deleted: Recent<FileId, ()>,
     /// Damaged messages that were logged.
     damaged: Recent<FileId, ()>,
@@ -95,9 +102,6 @@ impl std::fmt::Debug for Delivery {
         formatter.debug_struct("Delivery").finish_non_exhaustive()
     }
 }
-
-/// Whether the store answered at the last check.
-pub type StoreCheck = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// The place of a file.
 #[derive(Debug)]
@@ -169,7 +173,7 @@ impl Delivery {
         messages: Arc<dyn Messages>,
         links: Arc<Links>,
         peers: Arc<Peers>,
-        is_store_up: StoreCheck,
+        reach: StoreCheck,
         message_bytes: usize,
     ) -> Self {
         let stored = Arc::new(Recent::new(LIFETIME, MAX_BYTES));
@@ -180,7 +184,7 @@ impl Delivery {
             messages,
             links,
             peers,
-            is_store_up,
+            reach,
             kept: Recent::new(LIFETIME, MAX_BYTES),
             stored,
             refresh: Arc::new(refresh),
@@ -190,7 +194,7 @@ impl Delivery {
             foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
             absent: Recent::new(LIFETIME, MAX_BYTES),
             told: Recent::new(LIFETIME, message_bytes),
-            deleted: Recent::new(LIFETIME, MAX_BYTES),
+            deleted: Recent::new(DELETED_LIFETIME, MAX_BYTES),
             damaged: Recent::new(ASKED_LIFETIME, MAX_BYTES),
             fills: Fills::default(),
         }
@@ -225,27 +229,6 @@ impl Delivery {
             };
         }
         Ok(Found::Elsewhere { owner, id })
-    }
-
-    /// Asks the store before the owner of an id is asked. `None`: only the owner can tell.
-    ///
-    /// Finding out that a store is down takes time, and the owner may have the file anyway.
-    ///
-    /// # Errors
-    /// An error of the store that is no outage.
-    async fn before_owner<T>(
-        &self,
-        answer: impl Future<Output = Result<Option<T>, StoreError>>,
-    ) -> Result<Option<T>, StoreError> {
-        if !(self.is_store_up)() {
-            return Ok(None);
-        }
-        match answer.await {
-            Err(StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_)) => {
-                Ok(None)
-            }
-            answer => answer,
-        }
     }
 
     /// Finds a file in the journal or the store, even if another node or another driver made its
@@ -325,6 +308,9 @@ impl Delivery {
     pub async fn delete(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         let cached = self.cached(key).await;
         let deleted = self.delete_everywhere(key).await?;
+        if let (Deleted::Gone, FileKey::Id(id)) = (deleted, key) {
+            self.deleted.put(self.deleted.ticket(), id, (), 0);
+        }
         if let (Deleted::Gone, Some(slices)) = (deleted, cached) {
             self.empty(slices).await;
         }

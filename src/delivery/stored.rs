@@ -40,6 +40,11 @@ impl Delivery {
     /// # Errors
     /// When the store has to be asked and does not answer.
     pub(super) async fn stored(&self, key: &FileKey) -> Result<Option<Found>, StoreError> {
+        if let FileKey::Id(id) = key
+            && self.deleted.get(id).is_some()
+        {
+            return Ok(None);
+        }
         let (recent, asked) = match key {
             FileKey::Id(_) => (&self.stored, self.ask(key)),
             // Most keys of other drivers are guesses.
@@ -51,6 +56,7 @@ impl Delivery {
             }
             return Ok(Some(found(file, asked)));
         }
+        self.check_store()?;
         let with_content = asked != Some(Asked::Again);
         let begin = || {
             let (store, recent, key) = (self.store.clone(), recent.clone(), key.clone());

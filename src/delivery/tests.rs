@@ -4,6 +4,7 @@ mod cached;
 mod kept;
 pub(super) mod limits;
 mod pages;
+mod reach;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -28,6 +29,8 @@ const BOUND: Duration = Duration::from_secs(10);
 /// when it gets a permit.
 struct OneFile {
     is_there: AtomicBool,
+    /// Whether it has not answered for long.
+    is_away: AtomicBool,
     lookups: AtomicUsize,
     /// The number of lookups that asked for the bytes, too.
     contents: AtomicUsize,
@@ -152,6 +155,7 @@ fn start_with_log(
     let (journal, _) = opened.unwrap();
     let store = Arc::new(OneFile {
         is_there: AtomicBool::new(true),
+        is_away: AtomicBool::new(false),
         lookups: AtomicUsize::new(0),
         contents: AtomicUsize::new(0),
         answers: Semaphore::new(answers),
@@ -159,12 +163,19 @@ fn start_with_log(
     });
     let peers = ClusterConfig::default();
     let peers = Arc::new(Peers::new(1, &peers).unwrap());
-    let up = Box::new(|| true);
+    let seen = Arc::clone(&store);
+    let reach: StoreCheck = Box::new(move || {
+        if seen.is_away.load(Ordering::Relaxed) {
+            Reach::Away
+        } else {
+            Reach::Up
+        }
+    });
     let journal = Arc::new(journal);
     let links = Links::new(journal.clone(), Arc::new(NoMessages), peers.clone());
     let links = Arc::new(links);
     let (files, messages) = (store.clone(), Arc::new(NoMessages));
-    let delivery = Delivery::new(journal, files, messages, links, peers, up, MAX_BYTES);
+    let delivery = Delivery::new(journal, files, messages, links, peers, reach, MAX_BYTES);
     (delivery, store)
 }
 
@@ -189,7 +200,9 @@ async fn a_file_is_looked_up_once_and_an_absent_one_each_time() {
         for _ in 0..3 {
             assert!(matches!(delivery.find(&key).await.unwrap(), Found::Absent));
         }
-        assert_eq!(store.lookups.load(Ordering::Relaxed), 4);
+        // A deleted id never means a file again.
+        let more = if matches!(key, FileKey::Id(_)) { 0 } else { 3 };
+        assert_eq!(store.lookups.load(Ordering::Relaxed), 1 + more);
     }
 }
 

@@ -297,6 +297,29 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
     file.assert_whole(&client.get(path), "made whole again");
 }
 
+#[test]
+fn a_file_that_goes_while_it_is_read_is_gone_and_not_damaged() {
+    let mongo = Mongo::start();
+    let mut site = start(&mongo);
+    let client = site.client();
+    let file = Fragile::upload(&client, 1);
+    site.wait_until_empty();
+    forget_all(&mut site);
+    let path = &file.uploaded.path;
+    assert_eq!(client.get_with(path, &[("Range", "bytes=0-9")]).status, 206);
+    // This node does not know of it, and has the description.
+    let id = object_id(&file.uploaded.id);
+    mongo.block_on(async {
+        let chunks = mongo.chunks();
+        chunks.delete_many(doc! { "files_id": id }).await.unwrap();
+        mongo.files().delete_one(doc! { "_id": id }).await.unwrap();
+    });
+    // The first slice is in nginx's cache, and this is in the last one.
+    let end = format!("bytes={}-", file.body.len() - 10);
+    let answer = client.get_with(path, &[("Range", &end)]);
+    answer.assert_problem(404, "not-found");
+}
+
 /// Lets the sidecar forget everything that it has looked up and read.
 fn restart_sidecar(site: &mut Site) {
     assert_eq!(site.stop_sidecar().code(), Some(0));

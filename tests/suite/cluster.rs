@@ -275,6 +275,20 @@ fn a_pending_file_is_deleted_through_any_node_and_gone_from_all() {
 }
 
 #[test]
+fn a_file_that_is_deleted_in_the_moment_of_its_commit_is_gone_where_it_was_deleted() {
+    let mongo = Mongo::start();
+    let cluster = Cluster::start(2, &Builder::default(), &mongo);
+    let [owner, other] = [0, 1].map(|node| cluster.nodes[node].client());
+    for number in 0..40 {
+        let file = owner.upload(&noise(number, 100));
+        assert_eq!(other.delete(&file.path).status, 204);
+        for client in [&other, &owner, &other] {
+            client.get(&file.path).assert_problem(404, "not-found");
+        }
+    }
+}
+
+#[test]
 fn a_committed_file_is_deleted_through_any_node_at_once_there_and_soon_everywhere() {
     let mongo = Mongo::start();
     let cluster = Cluster::start(3, &Builder::default(), &mongo);

@@ -15,6 +15,7 @@ use crate::delivery::{DeliveryError, Found, Slice};
 use crate::file::FileKey;
 use crate::http::headers::ranges::{self, Wanted};
 use crate::http::{Node, Problem};
+use crate::store::StoreError;
 
 /// Bytes in a piece. actix copies each piece, and keeps the copy until nginx takes it, for each of many
 /// readers.
@@ -73,8 +74,8 @@ pub(super) async fn slice(
     let mut bytes = bytes.ok_or_else(Problem::not_found)?;
     // It waits for the first bytes, so that a file that is missing gets a proper answer.
     let first = match bytes.next().await.transpose() {
-        Err(err) if meta.revision.is_some() => {
-            // The file may have been replaced during the time for which its description is kept.
+        Err(err) if meta.revision.is_some() || is_damaged(&err) => {
+            // The file may have been replaced or deleted during the time for which its description is kept.
             node.delivery.forget_description(&key);
             let found = node.delivery.find_here(&key).await?;
             let other = other_version(&request, &node, &found, part("version")).await;
@@ -100,6 +101,10 @@ pub(super) async fn slice(
         }
     });
     Ok(answer.body(SizedStream::new(size, pieces)))
+}
+
+fn is_damaged(err: &DeliveryError) -> bool {
+    matches!(err, DeliveryError::Store(StoreError::Damaged(_)))
 }
 
 /// actix copies each piece that it is given.
