@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 
 use super::Segment;
 use super::Shape;
-use super::bad_blocks::BadBlocks;
 use super::error::OpenError;
 use super::format::FIRST_GROUP;
 use super::judge::Listed;
@@ -75,13 +74,8 @@ impl Files {
             let next = living.get(at + 1).map(|next| next.head);
             let follows = next.filter(|next| next.seal.generation == head.seal.generation + 1);
             let sealed = follows.map_or_else(OnceLock::new, |next| next.before.into());
-            let segment = Segment {
-                number: listed.number,
-                file: Arc::new(self.open.remove(&listed.number)?),
-                head,
-                sealed,
-                bad_blocks: BadBlocks::default(),
-            };
+            let file = Arc::new(self.open.remove(&listed.number)?);
+            let segment = Segment::new(listed.number, file, head, sealed);
             Some((head.seal.generation, Arc::new(segment)))
         });
         segments.collect()

@@ -196,6 +196,18 @@ struct Segment {
     bad_blocks: BadBlocks,
 }
 
+impl Segment {
+    fn new(number: u32, file: Arc<File>, head: SegmentHead, sealed: OnceLock<End>) -> Self {
+        Self {
+            number,
+            file,
+            head,
+            sealed,
+            bad_blocks: BadBlocks::default(),
+        }
+    }
+}
+
 impl Wal {
     /// The log's own clock: the time in milliseconds for which it was served, over all starts. It never
     /// goes back, and no change of the wall clock moves it.

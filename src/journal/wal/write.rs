@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::bad_blocks::BadBlocks;
 use super::error::AppendError;
 use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, SALT_BYTES, to_block};
 use super::frame::Frame;
@@ -205,13 +204,7 @@ impl Wal {
         point!("segment.heads-written");
         self.volume.sync(&file)?;
         writer.begun = None;
-        let segment = Arc::new(Segment {
-            number,
-            file,
-            head,
-            sealed: OnceLock::new(),
-            bad_blocks: BadBlocks::default(),
-        });
+        let segment = Arc::new(Segment::new(number, file, head, OnceLock::new()));
         lock(&self.segments).insert(generation, Arc::clone(&segment));
         writer.generation = generation;
         writer.written = if is_blank { FIRST_GROUP } else { usize::MAX };
