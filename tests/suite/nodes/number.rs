@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::thread;
 
-use kit::{Builder, Mongo, Site, Uploaded, wait_until};
+use kit::{Builder, Mongo, Site, Uploaded, finish, wait_until};
 use mongodb::bson::doc;
 
 use super::Cluster;
@@ -147,9 +148,12 @@ fn a_copy_of_a_journal_does_not_start_beside_it_and_serves_when_it_has_ended() {
         other
     };
     let others = [&early, &late].map(|data| beside(data));
-    let start = |other: &Site| other.command().stderr(Stdio::piped()).spawn().unwrap();
-    for starting in others.each_ref().map(start) {
-        let refused = starting.wait_with_output().unwrap();
+    let starts = others.each_ref().map(|other| {
+        let mut command = other.command();
+        thread::spawn(move || finish(&mut command))
+    });
+    for start in starts {
+        let refused = start.join().unwrap();
         assert_eq!(refused.status.code(), Some(CONFIGURATION), "{refused:?}");
         let told = String::from_utf8(refused.stderr).unwrap();
         assert!(told.contains("is a copy of this one"), "{told}");
