@@ -150,6 +150,7 @@ impl Delivery {
     }
 
     async fn stored_outline(&self, id: FileId) -> Result<Option<Outline>, StoreError> {
+        self.check_store()?;
         let Some(StoredPart { file, sub }) = self.messages.part(id).await? else {
             return Ok(None);
         };

@@ -18,10 +18,11 @@ const MOST: usize = 16;
 
 impl Journal {
     /// Notes the name of this process. Returns the names of earlier ones that served this very directory.
-    /// The caller holds the journal's lock, so they have ended.
+    /// The caller holds the journal's lock, so they have ended. If the name cannot be written, as on a full
+    /// disk, the next start does not know of this process.
     ///
     /// # Errors
-    /// The disk's error.
+    /// The disk's error; the names cannot be read.
     pub fn note_process(data_dir: &Path, name: &str, disk: &dyn Disk) -> io::Result<Vec<String>> {
         let layout = Layout::new(data_dir);
         let directory = fs::metadata(layout.journal())?.ino().to_string();
@@ -36,8 +37,10 @@ impl Journal {
         for name in kept.map(String::as_str).chain([name]) {
             text.extend([&directory, " ", name, "\n"]);
         }
-        write_whole(disk, &layout.processes(), &text)?;
-        disk.sync_directory(layout.journal())?;
+        let written = write_whole(disk, &layout.processes(), &text);
+        if let Err(err) = written.and_then(|()| disk.sync_directory(layout.journal())) {
+            log::warn!("{}: {err}", layout.processes().display());
+        }
         Ok(earlier)
     }
 }
@@ -67,6 +70,11 @@ mod tests {
         fs::copy(from, to).unwrap();
         assert_eq!(start(&copy, "other"), [""; 0]);
         assert_eq!(start(&copy, "third"), ["other"]);
+        // Its name cannot be written.
+        let in_the_way = Layout::new(&original).processes().with_extension("new");
+        fs::create_dir(&in_the_way).unwrap();
+        assert_eq!(start(&original, "unknown"), names);
+        fs::remove_dir(in_the_way).unwrap();
         assert_eq!(start(&original, "next"), names);
     }
 }
